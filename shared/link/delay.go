@@ -1,0 +1,68 @@
+package link
+
+import "time"
+
+const (
+	// span is how long the shortest and the longest delay are remembered, at least.
+	span = 10 * time.Second
+	// longQueue is the least waiting that is called a long queue.
+	longQueue = 5 * time.Millisecond
+)
+
+// A delay watches how long packets take, to tell loss by congestion from loss at
+// random: a queue is long before it overflows. The clocks of the two ends need not
+// agree, nor run alike for longer than a span.
+type delay struct {
+	known   bool
+	taken   uint32        // by the last packet, in ticks, up to the range of a time
+	value   time.Duration // the same, compared with the first packet
+	lowest  extreme       // value
+	longest extreme       // queue
+	queue   time.Duration // smoothed: beyond the lowest
+	jitter  time.Duration // smoothed change from packet to packet (as in RFC 3550, section 6.4.1)
+}
+
+// An extreme keeps the extreme of the current span and of the one before.
+type extreme struct {
+	current, before time.Duration
+	until           time.Duration
+}
+
+// observe takes a value, and returns the extreme; better says which of two it is.
+func (e *extreme) observe(now, value time.Duration, better func(a, b time.Duration) time.Duration) time.Duration {
+	if now >= e.until {
+		if e.until == 0 {
+			e.current = value
+		}
+		e.before, e.current, e.until = e.current, value, now+span
+	}
+	e.current = better(e.current, value)
+	return better(e.current, e.before)
+}
+
+func shorter(a, b time.Duration) time.Duration { return min(a, b) }
+func longer(a, b time.Duration) time.Duration  { return max(a, b) }
+
+// observe takes a packet that arrived at now and was sent at the given time of the
+// sender's clock.
+func (d *delay) observe(now time.Duration, sent uint32) {
+	// The difference of the clocks is known up to multiples of their range: the
+	// value next to the last one is meant.
+	taken := (uint32(now/tick) - sent) & wireMask
+	if !d.known {
+		d.known, d.taken = true, taken
+	}
+	change := time.Duration(int32((taken-d.taken)<<(32-wireBits))>>(32-wireBits)) * tick
+	d.taken = taken
+	d.value += change
+	d.jitter += (max(change, -change) - d.jitter) / 16
+	d.queue += (d.value - d.lowest.observe(now, d.value, shorter) - d.queue) / 8
+	d.longest.observe(now, d.queue, longer)
+}
+
+// congested reports whether a packet that is lost now is lost to a full queue: the
+// wait is long, is no mere jitter, and is near the longest that was seen.
+func (d *delay) congested() bool {
+	wait := d.queue - 2*d.jitter
+	return wait > longQueue && d.queue > max(d.longest.current, d.longest.before)*3/4
+}
