@@ -24,15 +24,16 @@ type h1Conn struct {
 	refused    func(*link, *refusal)
 
 	scan     scanner
-	frames   *frameWatch // not nil: HTTP/2 in clear text is allowed
-	plain    atomic.Bool // hijacked or opaque: no more scanning
-	handling atomic.Bool // between the start of a handler and the end of its answer
-	fault    *refusal    // what the next Read has to refuse
-	stash    [1]byte     // first byte of the refused request
-	stashed  bool        // stash was not given to Read yet
-	handed   bool        // the refused byte was given to net/http: a hijack loses nothing
-	failed   error       // what each Read returns after a refusal
-	began    time.Time   // when the head that is being read was first seen
+	frames   *frameWatch  // not nil: HTTP/2 in clear text is allowed
+	plain    atomic.Bool  // hijacked or opaque: no more scanning
+	owed     atomic.Int32 // requests whose head was given to net/http and whose answer has not ended
+	handling atomic.Bool  // between the start of a handler and the end of its answer
+	fault    *refusal     // what the next Read has to refuse
+	stash    [1]byte      // first byte of the refused request
+	stashed  bool         // stash was not given to Read yet
+	handed   bool         // the refused byte was given to net/http: a hijack loses nothing
+	failed   error        // what each Read returns after a refusal
+	began    time.Time    // when the head that is being read was first seen
 
 	// mu guards the fields below it.
 	mu       sync.Mutex
@@ -56,7 +57,9 @@ func (c *h1Conn) Read(p []byte) (int, error) {
 	n, err := c.halfCloser.Read(p)
 	if n > 0 {
 		c.sock.use()
+		before := c.scan.heads
 		whole, fault := c.scan.scan(p[:n])
+		c.owed.Add(int32(c.scan.heads - before))
 		if fault != nil {
 			return c.refuse(p[:n], whole, fault)
 		}
@@ -111,9 +114,9 @@ func (c *h1Conn) refuse(p []byte, whole int, fault *refusal) (int, error) {
 		c.stash[0], c.stashed = p[whole], true
 		return whole, nil
 	}
-	if len(p) == 1 && c.handling.Load() {
-		// net/http watches for the client's going away with a read of one byte
-		// while a handler runs; an error would end that handler. If the handler
+	if len(p) == 1 && c.owed.Load() > 0 {
+		// net/http watches for the client's going away with a read of one byte, from
+		// just before a handler runs; an error would end that handler. If the handler
 		// takes the connection over now, the byte is the first of the new protocol:
 		// the 101 is on its way to the client before the hijack is done.
 		c.handed = true
@@ -132,7 +135,7 @@ func (c *h1Conn) readRefused(p []byte) (int, error) {
 	fault := c.fault
 	c.refused(c.link, fault)
 	c.failed = &net.OpError{Op: "read", Net: "tcp", Addr: c.RemoteAddr(), Err: fault.proxyError()}
-	if !c.scan.midBody() && !c.handling.Load() {
+	if !c.scan.midBody() && c.owed.Load() == 0 {
 		// The handler answers for a fault in a body; in a head there is none.
 		c.answer(fault)
 	}
@@ -152,7 +155,7 @@ func (c *h1Conn) timedOut(err error) error {
 	switch {
 	case c.scan.midBody() && own:
 		c.fault = slowBody
-	case c.scan.midHead() && !c.handling.Load():
+	case c.scan.midHead() && c.owed.Load() == 0:
 		c.fault = slowHead
 	default:
 		return err
@@ -168,7 +171,7 @@ func (c *h1Conn) timedOut(err error) error {
 func (c *h1Conn) arm() {
 	var own time.Time
 	switch limits := c.link.limits; {
-	case c.scan.midHead() && !c.handling.Load():
+	case c.scan.midHead() && c.owed.Load() == 0:
 		if c.began.IsZero() {
 			c.began = time.Now()
 		}
@@ -193,6 +196,13 @@ func (c *h1Conn) disarm() {
 		c.armed = false
 		c.halfCloser.SetReadDeadline(c.userRead)
 	}
+}
+
+// answered is called when an answer has ended and net/http looks for the next
+// request.
+func (c *h1Conn) answered() {
+	c.owed.Add(-1)
+	c.handling.Store(false)
 }
 
 // SetReadDeadline sets the deadline that net/http or a handler wants. An own

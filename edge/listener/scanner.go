@@ -24,6 +24,7 @@ type scanner struct {
 	state scanState
 	rules *scanRules
 
+	heads   int // heads that have ended without fault
 	size    int // bytes of the head or of the trailers so far
 	urlSize int // bytes of the request target so far
 	fields  int // field lines of the head or of the trailers so far
@@ -252,6 +253,7 @@ func (s *scanner) endHead() *refusal {
 	default:
 		s.state = atStart
 	}
+	s.heads++
 	return nil
 }
 

@@ -136,7 +136,7 @@ func connState(nc net.Conn, state http.ConnState) {
 	}
 	switch state {
 	case http.StateIdle:
-		c.handling.Store(false)
+		c.answered()
 	case http.StateHijacked:
 		c.hijacked()
 	}
