@@ -7,6 +7,13 @@ const (
 	span = 10 * time.Second
 	// longQueue is the least waiting that is called a long queue.
 	longQueue = 5 * time.Millisecond
+	// A wait that came with one step, and then stays within steadyRange for steadySpan,
+	// over steadyPackets, is the length of another way: queues grow and shrink.
+	steadySpan    = 2 * time.Second
+	steadyRange   = 2 * time.Millisecond
+	steadyPackets = 64
+	// smoothing is how many packets after a step the smoothed wait has followed it.
+	smoothing = 64
 )
 
 // A delay watches how long packets take, to tell loss by congestion from loss at
@@ -20,6 +27,31 @@ type delay struct {
 	longest extreme       // queue
 	queue   time.Duration // smoothed: beyond the lowest
 	jitter  time.Duration // smoothed change from packet to packet (as in RFC 3550, section 6.4.1)
+	steady  steady        // queue
+	step    step
+}
+
+// A step is the last large change from one packet to the next.
+type step struct {
+	size time.Duration
+	ago  int // packets
+}
+
+// A steady tells for how long a value has hardly changed.
+type steady struct {
+	low, high time.Duration
+	since     time.Duration
+	packets   int
+}
+
+// observe reports whether the value has been the same for long enough.
+func (s *steady) observe(now, value time.Duration) bool {
+	s.low, s.high = min(s.low, value), max(s.high, value)
+	if s.high-s.low > steadyRange {
+		*s = steady{low: value, high: value, since: now}
+	}
+	s.packets++
+	return s.packets >= steadyPackets && now-s.since >= steadySpan
 }
 
 // An extreme keeps the extreme of the current span and of the one before.
@@ -55,9 +87,29 @@ func (d *delay) observe(now time.Duration, sent uint32) {
 	change := time.Duration(int32((taken-d.taken)<<(32-wireBits))>>(32-wireBits)) * tick
 	d.taken = taken
 	d.value += change
+	if d.step.ago++; change > longQueue {
+		d.step = step{size: change}
+	}
 	d.jitter += (max(change, -change) - d.jitter) / 16
 	d.queue += (d.value - d.lowest.observe(now, d.value, shorter) - d.queue) / 8
 	d.longest.observe(now, d.queue, longer)
+	if d.steady.observe(now, d.queue) && d.anotherWay() {
+		d.rebase(now)
+	}
+}
+
+// anotherWay reports whether the steady wait came with a step.
+func (d *delay) anotherWay() bool {
+	return d.steady.low > longQueue && d.step.size > d.steady.low*3/4 && d.step.ago <= d.steady.packets+smoothing
+}
+
+// rebase takes what was a queue so far for the length of the way.
+func (d *delay) rebase(now time.Duration) {
+	base := min(d.lowest.current, d.lowest.before) + d.steady.low
+	d.queue -= d.steady.low
+	d.lowest = extreme{current: base, before: base, until: now + span}
+	d.longest = extreme{current: d.queue, before: d.queue, until: now + span}
+	d.steady = steady{low: d.queue, high: d.queue, since: now}
 }
 
 // congested reports whether a packet that is lost now is lost to a full queue: the

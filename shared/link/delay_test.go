@@ -58,9 +58,22 @@ func TestLongQueuesAreCongestion(t *testing.T) {
 		{"across the end of the numbers", func(j *journey) { j.now = 268 * time.Second }, func(j *journey) { j.fill(0, 50*ms, 1000) }, true},
 		{"across the end of the numbers, no queue", func(j *journey) { j.now = 268 * time.Second }, func(j *journey) { j.fill(0, 0, 1000) }, false},
 		{"after five idle minutes", nil, func(j *journey) { j.fill(0, 0, 100); j.now += 300 * time.Second; j.fill(0, 0, 5) }, false},
-		// The shortest delay is remembered for 10 to 20 s.
 		{"a longer way, at first", nil, func(j *journey) { j.fill(0, 0, 100); j.fill(40*ms, 40*ms, 1000) }, true},
-		{"a longer way, later", func(j *journey) { j.interval = 10 * ms }, func(j *journey) { j.fill(0, 0, 100); j.fill(40*ms, 40*ms, 2200) }, false},
+		{"a longer way, after 2 s", nil, func(j *journey) { j.fill(0, 0, 100); j.fill(40*ms, 40*ms, 2100) }, false},
+		{"a queue on a longer way", nil, func(j *journey) { j.fill(40*ms, 40*ms, 2500); j.fill(40*ms, 90*ms, 200) }, true},
+		{"a queue that stays full", nil, func(j *journey) { j.fill(0, 40*ms, 400); j.fill(40*ms, 40*ms, 5000) }, true},
+		{"a longer way with few packets", func(j *journey) { j.interval = 500 * ms }, func(j *journey) { j.fill(40*ms, 40*ms, 18) }, true},
+		// Jitter hides it; the shortest delay is remembered for 10 to 20 s.
+		{"a longer way with jitter, at first", func(j *journey) { j.jitter = 4 * ms }, func(j *journey) { j.fill(40*ms, 40*ms, 5000) }, true},
+		{"a longer way with jitter, later", func(j *journey) { j.jitter = 4 * ms; j.interval = 10 * ms }, func(j *journey) { j.fill(40*ms, 40*ms, 2200) }, false},
+		{"a queue that fills and halves for long", nil, func(j *journey) {
+			for range 10 {
+				j.fill(25*ms, 50*ms, 1000)
+				j.fill(50*ms, 25*ms, 80)
+			}
+			j.fill(25*ms, 50*ms, 1000)
+		}, true},
+		{"one packet with a forged time", nil, func(j *journey) { j.packet(-time.Second); j.fill(0, 0, 2300) }, false},
 	} {
 		j := &journey{interval: ms, rng: newRand(1)}
 		j.now = time.Minute

@@ -9,6 +9,8 @@ const (
 	// many are sent within the time in which a packet may be asked for.
 	pastMin = 64 << 10
 	pastMax = 4 << 20
+	// pastIdle is how long a round of a ring may take before the ring is too large.
+	pastIdle = 10 * time.Second
 )
 
 // A past keeps what was sent lately, in the memory that it was put together in, so
@@ -34,6 +36,12 @@ type place struct {
 // begin makes room for packets of n bytes in one piece. What was sent within keep
 // should be there when it is asked for.
 func (p *past) begin(n int, now, keep time.Duration) {
+	if len(p.ring) > pastMin && now-p.marked >= pastIdle {
+		// Most peers are idle most of the time, and all share the memory. QUIC's
+		// keep-alives come by here.
+		p.close()
+		p.marked = now
+	}
 	for n > len(p.ring) {
 		p.enlarge(n)
 	}
