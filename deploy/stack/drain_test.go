@@ -5,12 +5,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/ergoproxy/ergo/core"
+	"github.com/ergoproxy/ergo/deploy/stack"
 	"github.com/ergoproxy/ergo/shared/config"
 )
 
@@ -122,4 +124,49 @@ func TestNoCore(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestStoppedEdgeIsNoWarning stops an edge that has connections of both carriers:
+// the core knows that they ended because nobody needs them any more.
+func TestStoppedEdgeIsNoWarning(t *testing.T) {
+	in := prepare(t, "auto")
+	o := freePorts(in.Dir, "auto")
+	o.LogLevel = "info"
+	o.Change, o.Backends = in.configure, []string{"http://127.0.0.1:1"}
+	var said journal
+	s, err := stack.New(o, zerolog.New(&said).Level(zerolog.InfoLevel))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.Stack, in.book = s, newBook(o.AccessLog, in.coreLogs(o.Cores)...)
+	in.run(t)
+	eventually(t, "a TCP session stands by", func() bool { return strings.Contains(said.String(), `"carrier":"tcp"`) })
+	in.end()
+	for line := range strings.Lines(said.String()) {
+		if strings.Contains(line, `"level":"warn"`) || strings.Contains(line, `"level":"error"`) {
+			t.Errorf("logged at a clean end: %s", line)
+		}
+	}
+	if n := strings.Count(said.String(), "tunnel connection closed"); n < 2 {
+		t.Errorf("%d connections were logged as closed, want those of QUIC and of TCP:\n%s", n, said.String())
+	}
+}
+
+// A journal keeps what loggers write.
+type journal struct {
+	mu   sync.Mutex
+	text strings.Builder // guarded by mu
+}
+
+// Write implements io.Writer.
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ergoproxy/ergo/shared/link"
+	"github.com/ergoproxy/ergo/shared/proxystatus"
 	"github.com/ergoproxy/ergo/shared/tunnel"
 )
 
@@ -51,8 +52,9 @@ func (c *Client) awaitQUIC(ctx context.Context) error {
 
 // useTCP runs one TCP session.
 func (c *Client) useTCP(ctx context.Context) (up bool, err error) {
+	outer := ctx
 	ctx, cancel := context.WithCancel(ctx)
-	lanes := &tcpLanes{client: c, ctx: ctx, turns: make(chan struct{}, maxTurns)}
+	lanes := &tcpLanes{client: c, outer: outer, ctx: ctx, turns: make(chan struct{}, maxTurns)}
 	lanes.late.Store(new(make(chan struct{})))
 	defer lanes.wait()
 	defer cancel()
@@ -71,6 +73,7 @@ func (c *Client) useTCP(ctx context.Context) (up bool, err error) {
 // tcpLanes opens the lanes of a TCP session, each a TLS connection of its own.
 type tcpLanes struct {
 	client  *Client
+	outer   context.Context // of all sessions: it ends when the edge needs no more of them
 	ctx     context.Context // of the session
 	session tunnel.SessionID
 	count   atomic.Uint64
@@ -90,8 +93,8 @@ const maxTurns = 16
 
 var errSessionOver = errors.New("the session is over")
 
-// run runs s until it ends, or the session does.
-func (t *tcpLanes) run(s *tunnel.TCPStream) error {
+// run runs s, the lane of that number, until it ends, or the session does.
+func (t *tcpLanes) run(s *tunnel.TCPStream, number uint64) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
@@ -99,7 +102,13 @@ func (t *tcpLanes) run(s *tunnel.TCPStream) error {
 		return errSessionOver
 	}
 	t.running.Go(func() {
-		stop := context.AfterFunc(t.ctx, s.Close)
+		stop := context.AfterFunc(t.ctx, func() {
+			if number == 0 && t.outer.Err() != nil {
+				s.Abort(tunnel.NewCode(proxystatus.None)) // the core is told that nothing went wrong
+				return
+			}
+			s.Close()
+		})
 		defer stop()
 		s.Run()
 	})
@@ -128,7 +137,7 @@ func (t *tcpLanes) dial(ctx context.Context, number uint64) (*tunnel.TCPStream, 
 		return nil, nil, fmt.Errorf("dial tcp %s: %w", t.client.core.Address, err)
 	}
 	s := tunnel.NewTCPStream(raw.(*tls.Conn), number) // a tls.Dialer returns nothing else
-	return s, raw, t.run(s)
+	return s, raw, t.run(s, number)
 }
 
 func (t *tcpLanes) greet() (*conn, error) {
