@@ -22,6 +22,10 @@ const (
 	shareLength = 30 * time.Second
 	// shareStart is the part of it in which they find their shares.
 	shareStart = 1.0 / 6
+	// bareTCP names a TCP flow without any system, under referenceControl: what the
+	// shares of systems are compared with.
+	bareTCP          = "tcp-cubic"
+	referenceControl = "cubic"
 )
 
 // measureShares has one flow of a system and one of TCP divide a bottleneck.
@@ -33,8 +37,8 @@ func (b *bench) measureShares(ctx context.Context) error {
 				b.note("share: no TCP with %s on this machine", against)
 				continue
 			}
-			for _, system := range []string{Ergo, "nginx"} {
-				if !slices.Contains(b.config.Systems, system) {
+			for _, system := range []string{Ergo, "nginx", bareTCP} {
+				if system != bareTCP && !slices.Contains(b.config.Systems, system) || system == bareTCP && !slices.Contains(available, referenceControl) {
 					continue
 				}
 				found, err := b.measureShare(ctx, system, against, rtt)
@@ -52,7 +56,11 @@ func (b *bench) measureShares(ctx context.Context) error {
 
 func (b *bench) measureShare(ctx context.Context, system, against string, rtt time.Duration) (found Share, err error) {
 	path := newCourse(rtt, 0).narrow()
-	s, err := b.set(ctx, play{system: system, course: path, sizes: []int64{shareBody}})
+	stands := system
+	if system == bareTCP {
+		stands = Ergo // and does nothing
+	}
+	s, err := b.set(ctx, play{system: stands, course: path, sizes: []int64{shareBody}})
 	if err != nil {
 		return found, err
 	}
@@ -66,7 +74,15 @@ func (b *bench) measureShare(ctx context.Context, system, against string, rtt ti
 		return found, err
 	}
 	var own, others atomic.Int64
-	flows.Go(func() { stop(s.download(ctx, &own)) })
+	if system == bareTCP {
+		reference, err := s.serveTCP(ctx, referenceControl, &flows)
+		if err != nil {
+			return found, err
+		}
+		flows.Go(func() { stop(s.receive(ctx, reference, &own)) })
+	} else {
+		flows.Go(func() { stop(s.download(ctx, &own)) })
+	}
 	flows.Go(func() { stop(s.receive(ctx, other, &others)) })
 	length := b.length(shareLength)
 	if err := wait(ctx, seconds(length.Seconds()*shareStart)); err != nil {
