@@ -44,6 +44,7 @@ type Config struct {
 	Connections     []int          `json:"connections"` // one measurement for each
 	BulkConnections int            `json:"bulk_connections"`
 	Sizes           []config.Bytes `json:"sizes"` // of bodies
+	Plain           bool           `json:"plain"` // measure an Ergo whose link is off, too
 	ProfileDir      string         `json:"-"`     // CPU profiles of Ergo's tiers and of the bench go there; empty: none
 
 	EdgeProgram string        `json:"-"` // ergo-edge; empty: both programs are built
@@ -191,11 +192,19 @@ func (b *bench) startErgo(ctx context.Context, backend string) error {
 			return err
 		}
 	}
-	b.ergo, err = peers.NewErgo(b.dir, peers.ErgoConfig{Edge: edge, Core: core, Certs: b.config.Certs, Backend: backend})
+	chain := peers.ErgoConfig{Edge: edge, Core: core, Certs: b.config.Certs, Backend: backend}
+	if b.ergo, err = peers.NewErgo(b.dir, chain); err != nil {
+		return err
+	}
+	if err := b.add(ctx, b.ergo); err != nil || !b.config.Plain {
+		return err
+	}
+	chain.Repair = "off"
+	plain, err := peers.NewErgo(b.dir, chain)
 	if err != nil {
 		return err
 	}
-	return b.add(ctx, b.ergo)
+	return b.add(ctx, plain)
 }
 
 func (b *bench) add(ctx context.Context, chain peers.Chain) error {

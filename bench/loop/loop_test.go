@@ -55,6 +55,23 @@ func TestRunMeasuresWhatIsInstalled(t *testing.T) {
 	}
 }
 
+func TestErgoIsMeasuredWithAndWithoutItsLink(t *testing.T) {
+	require.Have(t, "nginx", peers.Installed("nginx")) // the backend, as above
+	c := small()
+	c.Sizes, c.Peers, c.Plain, c.Certs = c.Sizes[:1], nil, true, peers.WriteCertificates
+	r, err := Run(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, result := range r.Results {
+		names = append(names, result.Chain)
+	}
+	if got := strings.Join(names, " "); !strings.HasSuffix(got, " ergo ergo-plain") {
+		t.Errorf("measured: %s", got)
+	}
+}
+
 func TestRunEndsWhenItsContextDoes(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	c := small()

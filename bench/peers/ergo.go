@@ -103,8 +103,13 @@ func BuildErgo(ctx context.Context, dir string) (edge, core string, err error) {
 	return filepath.Join(dir, "ergo-edge"), filepath.Join(dir, "ergo-core"), nil
 }
 
-// Name implements Chain.
-func (e *Ergo) Name() string { return "ergo" }
+// Name implements Chain: "ergo", or "ergo-plain" if its link does not repair.
+func (e *Ergo) Name() string {
+	if e.config.Repair == "off" {
+		return "ergo-plain"
+	}
+	return "ergo"
+}
 
 // Version implements Chain: the commit that the bench was built from.
 func (e *Ergo) Version() string {

@@ -27,6 +27,7 @@ func runLoop(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	flags.Func("peers", "comma-separated `names` of peers, or none (default "+strings.Join(c.Peers, ",")+")", list(&c.Peers, parsePeer))
 	flags.Func("connections", "comma-separated `numbers` of connections (default 1,64)", list(&c.Connections, strconv.Atoi))
 	flags.Func("sizes", "comma-separated `sizes` of bodies (default 1KiB,1MiB)", list(&c.Sizes, parseSize))
+	flags.BoolVar(&c.Plain, "plain", false, "measure an Ergo whose link is off too, as ergo-plain")
 	jsonFile := flags.String("json", "", "`file` to write the results to")
 	flags.StringVar(&c.ProfileDir, "pprof", "", "`directory` for CPU profiles of Ergo's tiers, taken in the first round")
 	flags.StringVar(&c.EdgeProgram, "ergo-edge", "", "ergo-edge `program` to measure (default: built from this module)")
