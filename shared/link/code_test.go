@@ -35,7 +35,7 @@ func newDecoder() *decoder {
 // packets and rows.
 func (d *decoder) group(packets [][]byte, parity []row, lost [2]uint64, rows uint32) [][]byte {
 	d.got = nil
-	deliver := func(p []byte, _ bool) { d.got = append(d.got, append([]byte(nil), p...)) }
+	deliver := func(p []byte) { d.got = append(d.got, append([]byte(nil), p...)) }
 	header := func(seq uint64) dataHeader { return dataHeader{kind: kindCoded, seq: uint32(seq & wireMask)} }
 	d.data(header(d.next), []byte{quicBit}, 0, deliver) // no part of the group, so that it has a beginning
 	base := d.next + 1

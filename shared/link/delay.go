@@ -26,7 +26,7 @@ type delay struct {
 	lowest  extreme       // value
 	longest extreme       // queue
 	queue   time.Duration // smoothed: beyond the lowest
-	jitter  time.Duration // smoothed change from packet to packet (as in RFC 3550, section 6.4.1)
+	jitter  time.Duration // smoothed difference of packets that were sent one after the other
 	steady  steady        // queue
 	step    step
 }
@@ -76,8 +76,8 @@ func shorter(a, b time.Duration) time.Duration { return min(a, b) }
 func longer(a, b time.Duration) time.Duration  { return max(a, b) }
 
 // observe takes a packet that arrived at now and was sent at the given time of the
-// sender's clock.
-func (d *delay) observe(now time.Duration, sent uint32) {
+// sender's clock. It returns how long the packet took, compared with the first one.
+func (d *delay) observe(now time.Duration, sent uint32) time.Duration {
 	// The difference of the clocks is known up to multiples of their range: the
 	// value next to the last one is meant.
 	taken := (uint32(now/tick) - sent) & wireMask
@@ -90,12 +90,20 @@ func (d *delay) observe(now time.Duration, sent uint32) {
 	if d.step.ago++; change > longQueue {
 		d.step = step{size: change}
 	}
-	d.jitter += (max(change, -change) - d.jitter) / 16
 	d.queue += (d.value - d.lowest.observe(now, d.value, shorter) - d.queue) / 8
 	d.longest.observe(now, d.queue, longer)
 	if d.steady.observe(now, d.queue) && d.anotherWay() {
 		d.rebase(now)
 	}
+	return d.value
+}
+
+// compare takes the difference of two packets that were sent one after the other.
+// Those that arrive one after the other would not do: of a burst whose packets take
+// different times the quick ones come first, one like the next, and then ever later
+// ones, as if a queue grew.
+func (d *delay) compare(difference time.Duration) {
+	d.jitter += (max(difference, -difference) - d.jitter) / 16
 }
 
 // anotherWay reports whether the steady wait came with a step.

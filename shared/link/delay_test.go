@@ -26,7 +26,8 @@ func (j *journey) packet(took time.Duration) {
 	}
 	arrives := j.now + took + j.apart
 	arrives += time.Duration(j.drift * float64(arrives))
-	j.observe(arrives, sent)
+	last := j.value
+	j.compare(j.observe(arrives, sent) - last)
 }
 
 // fill sends packets while the queue grows or shrinks evenly from one length to

@@ -19,8 +19,8 @@
 //
 // How many rows a group gets is what the controller makes of the receiver's reports:
 // none while nothing is lost. Loss that comes with a long queue is congestion: no
-// parity is sent for it, nothing is sent again, and what was rebuilt nevertheless is
-// marked (ECN) or dropped, so that QUIC slows down.
+// parity is sent for it, nothing is sent again, and nothing rebuilt, so that QUIC
+// slows down.
 //
 // A packet that no parity brings back is asked for and sent once more. Its bytes
 // come too late to be news; but with it QUIC, which has cut its window for the loss,

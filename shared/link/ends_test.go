@@ -23,7 +23,6 @@ type end struct {
 	out  [][]byte   // that was sent
 	fail error      // of writing
 	got  [][]byte   // that was handed to QUIC
-	lost int        // rebuilt packets that were lost to congestion
 }
 
 func (e *end) write(b []byte, size int, _ net.Addr, _ []byte) error {
@@ -116,11 +115,7 @@ func (e *end) hear(from net.Addr, packets ...[]byte) {
 	for _, p := range packets {
 		// The buffer is used for the next packet too.
 		b := bytes.Clone(p)
-		packet := e.conn.incoming(b, from, e.conn.now(), func(packet []byte, marked bool) {
-			if marked {
-				e.lost++
-				return
-			}
+		packet := e.conn.incoming(b, from, e.conn.now(), func(packet []byte) {
 			e.got = append(e.got, bytes.Clone(packet))
 		})
 		if packet != nil {

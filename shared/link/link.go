@@ -194,9 +194,8 @@ func (p *Peer) moved(addr netip.AddrPort) {
 }
 
 // incoming takes a packet from the network and returns what is for QUIC: nil if it
-// was for us alone. What it makes it possible to rebuild goes to deliver; marked
-// says that the packet was lost to congestion, which QUIC has to learn.
-func (c *Conn) incoming(b []byte, from net.Addr, now time.Duration, deliver func(packet []byte, marked bool)) []byte {
+// was for us alone. What it makes it possible to rebuild goes to deliver.
+func (c *Conn) incoming(b []byte, from net.Addr, now time.Duration, deliver func(packet []byte)) []byte {
 	if len(b) == 0 || b[0]&quicBit != 0 {
 		return b
 	}

@@ -8,7 +8,7 @@ import (
 const queued = maxRows
 
 // A PacketConn is a Conn over any net.PacketConn: packet by packet, without
-// ancillary data. Over a UDP socket of Linux, Listen's is faster.
+// ancillary data. Over a UDP socket of Linux, a UDPConn is faster.
 type PacketConn struct {
 	net.PacketConn
 	*Conn
@@ -37,10 +37,8 @@ func (p *PacketConn) ReadFrom(b []byte) (int, net.Addr, error) {
 			return 0, nil, err
 		}
 		p.rebuilt, p.from = p.rebuilt[:0], from
-		packet := p.incoming(p.read[:n], from, p.now(), func(packet []byte, marked bool) {
-			// Without ancillary data there is no mark: QUIC learns of congestion by
-			// the loss.
-			if !marked && len(p.rebuilt) < queued {
+		packet := p.incoming(p.read[:n], from, p.now(), func(packet []byte) {
+			if len(p.rebuilt) < queued {
 				p.rebuilt = append(p.rebuilt, append([]byte(nil), packet...))
 			}
 		})

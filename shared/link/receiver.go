@@ -46,6 +46,7 @@ type slot struct {
 	fate      fate
 	congested bool          // it was found missing while the queue was long
 	since     time.Duration // when it was found missing
+	took      time.Duration // as delay.observe says
 	packet    *buffer       // nil: not kept
 }
 
@@ -101,7 +102,7 @@ func newReceiver(p *pool, count *counters) *receiver {
 
 // data takes a data packet. What can be rebuilt with it is handed to deliver. It
 // reports whether there is something to tell the sender soon.
-func (r *receiver) data(h dataHeader, packet []byte, now time.Duration, deliver func([]byte, bool)) (urgent bool) {
+func (r *receiver) data(h dataHeader, packet []byte, now time.Duration, deliver func([]byte)) (urgent bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed { // since it was looked up
@@ -111,7 +112,7 @@ func (r *receiver) data(h dataHeader, packet []byte, now time.Duration, deliver 
 	return r.pending || len(r.asks) > 0
 }
 
-func (r *receiver) take(h dataHeader, packet []byte, now time.Duration, deliver func([]byte, bool)) {
+func (r *receiver) take(h dataHeader, packet []byte, now time.Duration, deliver func([]byte)) {
 	if size := uint16(min(headerSize+len(packet), headerSize+maxPacket)); size > r.sums.largest {
 		r.sums.largest, r.pending = size, true
 	}
@@ -136,7 +137,8 @@ func (r *receiver) take(h dataHeader, packet []byte, now time.Duration, deliver 
 	}
 	s.fate = arrived
 	r.echo, r.echoAt = h.time, now
-	r.delay.observe(now, h.time)
+	s.took = r.delay.observe(now, h.time)
+	r.compare(s)
 	r.count.receivedPackets.Add(1)
 	r.count.receivedBytes.Add(uint64(len(packet)))
 	if h.kind == kindCoded && len(packet) <= maxPacket {
@@ -144,6 +146,17 @@ func (r *receiver) take(h dataHeader, packet []byte, now time.Duration, deliver 
 		r.tryGroupsWith(seq, deliver)
 	}
 	r.settle(now)
+}
+
+// compare tells how long a packet took beside one that was sent just before or after
+// it.
+func (r *receiver) compare(s *slot) {
+	for _, seq := range [2]uint64{s.seq - 1, s.seq + 1} {
+		if other := &r.slots[seq%window]; other.seq == seq && other.fate == arrived {
+			r.delay.compare(s.took - other.took)
+			return
+		}
+	}
 }
 
 // advance makes seq part of the window: what lies between it and the highest so far

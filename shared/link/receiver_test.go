@@ -364,3 +364,47 @@ func TestHeardPacketsAreNotKeptByReference(t *testing.T) {
 		}
 	})
 }
+
+// What is lost while the queue is long stays lost, so that QUIC slows down. On the
+// same path without a queue it is rebuilt.
+func TestLossByCongestionIsNotRebuilt(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		slower  time.Duration // the path than the sender, for each packet
+		rebuilt bool
+	}{
+		{"a queue grows", 500 * time.Microsecond, false},
+		{"no queue", 0, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a, b := newEnds(t, Settings{Repair: Always})
+				all := packets(newRand(1), 200, 1200, 1200)
+				var out [][]byte
+				var at []int // which packet had been sent last
+				for i, p := range all {
+					a.send(p)
+					<-time.After(time.Millisecond)
+					for _, o := range a.sent() {
+						out, at = append(out, o), append(at, i)
+					}
+				}
+				lost := all[len(all)-20]
+				last := 0
+				for i, o := range out {
+					<-time.After(time.Duration(at[i]-last) * (time.Millisecond + c.slower))
+					last = at[i]
+					if !bytes.HasSuffix(o, lost) {
+						b.hear(a.addr, o)
+					}
+				}
+				if got := contains(b.handed(), lost); got != c.rebuilt {
+					t.Errorf("rebuilt: %t", got)
+				}
+				if got := b.tally.Counts().CongestedPackets > 0; got == c.rebuilt {
+					t.Errorf("counted as congested: %t", got)
+				}
+			})
+		})
+	}
+}

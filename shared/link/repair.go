@@ -6,7 +6,7 @@ import (
 )
 
 // parity takes a row of parity. What can be rebuilt with it is handed to deliver.
-func (r *receiver) parity(h parityHeader, symbol []byte, now time.Duration, deliver func([]byte, bool)) {
+func (r *receiver) parity(h parityHeader, symbol []byte, now time.Duration, deliver func([]byte)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.started || r.closed || len(symbol) > maxPacket {
@@ -68,7 +68,7 @@ func (r *receiver) drop(g *waiting) {
 }
 
 // tryGroupsWith tries the groups that wait for packets around seq.
-func (r *receiver) tryGroupsWith(seq uint64, deliver func([]byte, bool)) {
+func (r *receiver) tryGroupsWith(seq uint64, deliver func([]byte)) {
 	for i := range r.groups {
 		if g := &r.groups[i]; g.have != 0 && !g.done && seq-g.base < uint64(g.n) {
 			r.try(g, deliver)
@@ -76,8 +76,9 @@ func (r *receiver) tryGroupsWith(seq uint64, deliver func([]byte, bool)) {
 	}
 }
 
-// try rebuilds what is missing of g if there are rows enough.
-func (r *receiver) try(g *waiting, deliver func([]byte, bool)) {
+// try rebuilds what is missing of g if there are rows enough. What was lost to
+// congestion stays lost: QUIC has to learn of it.
+func (r *receiver) try(g *waiting, deliver func([]byte)) {
 	var columns [maxRows]int
 	lost, wanted, rows := 0, 0, bits.OnesCount32(g.have)
 	for c := range g.n {
@@ -90,7 +91,7 @@ func (r *receiver) try(g *waiting, deliver func([]byte, bool)) {
 		}
 		columns[lost] = c
 		lost++
-		if s.seq == g.base+uint64(c) && s.fate == missing {
+		if s.seq == g.base+uint64(c) && s.fate == missing && !s.congested {
 			wanted++
 		}
 	}
@@ -103,7 +104,7 @@ func (r *receiver) try(g *waiting, deliver func([]byte, bool)) {
 }
 
 // rebuild solves for the packets in columns.
-func (r *receiver) rebuild(g *waiting, columns []int, deliver func([]byte, bool)) {
+func (r *receiver) rebuild(g *waiting, columns []int, deliver func([]byte)) {
 	rows := make([]int, 0, len(columns))
 	for have := g.have; len(rows) < len(columns); have &= have - 1 {
 		rows = append(rows, bits.TrailingZeros32(have))
@@ -123,7 +124,7 @@ func (r *receiver) rebuild(g *waiting, columns []int, deliver func([]byte, bool)
 	result := row{symbol: make([]byte, 0, maxPacket)}
 	for j, c := range columns {
 		s := &r.slots[(g.base+uint64(c))%window]
-		if s.seq != g.base+uint64(c) || s.fate != missing {
+		if s.seq != g.base+uint64(c) || s.fate != missing || s.congested {
 			continue
 		}
 		result.reset()
@@ -135,7 +136,7 @@ func (r *receiver) rebuild(g *waiting, columns []int, deliver func([]byte, bool)
 			r.pool.keep(&s.packet, packet)
 			r.found(s.seq)
 			r.count.repairedPackets.Add(1)
-			deliver(packet, s.congested)
+			deliver(packet)
 		}
 	}
 }

@@ -182,9 +182,9 @@ func TestNothingIsKeptAfterClose(t *testing.T) {
 		{"packets arrive", func(a, b *end, old [][]byte) {
 			for _, p := range old {
 				if h, err := parseData(p); err == nil && h.kind == kindCoded {
-					b.receiver().data(h, p[headerSize:], 0, func([]byte, bool) {})
+					b.receiver().data(h, p[headerSize:], 0, func([]byte) {})
 				} else if h, err := parseParity(p); err == nil {
-					b.receiver().parity(h, p[headerSize:], 0, func([]byte, bool) {})
+					b.receiver().parity(h, p[headerSize:], 0, func([]byte) {})
 				}
 			}
 		}},

@@ -17,10 +17,6 @@ const (
 	groBatch = 4
 	// oobSize has room for the segment size, ECN and packet info.
 	oobSize = 128
-
-	ecnMask = 3
-	ect0    = 2
-	ce      = 3
 )
 
 // A UDPConn is a Conn over a UDP socket of Linux. It implements what quic-go looks
@@ -113,8 +109,8 @@ func (u *UDPConn) fill(m *ipv4.Message) bool {
 		}
 		read := &u.reads[u.next]
 		oob := read.OOB[:read.NN]
-		packet := u.incoming(segment, read.Addr, u.at, func(packet []byte, marked bool) {
-			u.queue(packet, marked, oob, read.Addr)
+		packet := u.incoming(segment, read.Addr, u.at, func(packet []byte) {
+			u.queue(packet, oob, read.Addr)
 		})
 		if packet != nil && put(m, packet, oob, read.Addr) {
 			return true
@@ -133,21 +129,15 @@ func put(m *ipv4.Message, packet, oob []byte, from net.Addr) bool {
 	return true
 }
 
-// queue keeps a rebuilt packet until it is read. One that was lost to congestion is
-// marked as a router would have marked it (RFC 3168), so that the sender slows
-// down; where packets cannot be marked, it stays lost.
-func (u *UDPConn) queue(packet []byte, marked bool, oob []byte, from net.Addr) {
+// queue keeps a rebuilt packet until it is read.
+func (u *UDPConn) queue(packet, oob []byte, from net.Addr) {
 	if len(u.rebuilt) == 0 {
 		u.rebuilt = u.rebuilt[:0:0]
 	}
 	if len(u.rebuilt) >= maxRows {
 		return
 	}
-	r := rebuiltPacket{packet: append([]byte(nil), packet...), oob: append([]byte(nil), oob...), from: from}
-	if marked && !mark(r.oob) {
-		return
-	}
-	u.rebuilt = append(u.rebuilt, r)
+	u.rebuilt = append(u.rebuilt, rebuiltPacket{packet: append([]byte(nil), packet...), oob: append([]byte(nil), oob...), from: from})
 }
 
 // segment returns the next packet as it came, or nil.
@@ -199,36 +189,6 @@ func isECN(header unix.Cmsghdr) bool {
 	return header.Level == unix.IPPROTO_IP && header.Type == unix.IP_TOS ||
 		header.Level == unix.IPPROTO_IPV6 && header.Type == unix.IPV6_TCLASS
 }
-
-// mark turns "congestion would be understood" in oob into "congestion experienced".
-func mark(oob []byte) (done bool) {
-	messages(oob, func(header unix.Cmsghdr, body []byte) bool {
-		if !isECN(header) {
-			return true
-		}
-		at := 0
-		if header.Level == unix.IPPROTO_IPV6 {
-			if len(body) < 4 {
-				return false
-			}
-			at = lowByte
-		}
-		if len(body) > at && (body[at]&ecnMask == ect0 || body[at]&ecnMask == ce) {
-			body[at] |= ce
-			done = true
-		}
-		return false
-	})
-	return done
-}
-
-// lowByte is where the low byte of a 32-bit number stands in memory.
-var lowByte = func() int {
-	if n := uint32(1); *(*byte)(unsafe.Pointer(&n)) == 1 {
-		return 0
-	}
-	return 3
-}()
 
 // WriteMsgUDP sends packets of QUIC.
 func (u *UDPConn) WriteMsgUDP(b, oob []byte, to *net.UDPAddr) (n, oobn int, err error) {

@@ -17,6 +17,13 @@ import (
 	"github.com/ergoproxy/ergo/deploy/require"
 )
 
+// ECN marks (RFC 3168, section 5).
+const (
+	ecnMask = 3
+	ect0    = 2
+	ce      = 3
+)
+
 // A udpEnd is an end over a socket on loopback.
 type udpEnd struct {
 	*UDPConn
@@ -311,57 +318,10 @@ func TestRebuiltPacketsCarryTheMarkTheyWereSentWith(t *testing.T) {
 	}
 }
 
-func TestCongestionIsMarkedOrStaysALoss(t *testing.T) {
-	info4, info6 := pktinfoMessage("udp4", net.IPv4(127, 0, 0, 1)), pktinfoMessage("udp6", net.IPv6loopback)
-	for _, c := range []struct {
-		name   string
-		oob    []byte
-		marked bool
-	}{
-		{"IPv4, capable", ecnMessage("udp4", ect0), true},
-		{"IPv4 as the kernel tells it, capable", message(unix.IPPROTO_IP, unix.IP_TOS, ect0), true},
-		{"IPv6, capable", ecnMessage("udp6", ect0), true},
-		{"IPv4 with the address before", slices.Concat(info4, ecnMessage("udp4", ect0)), true},
-		{"IPv6 with the address after", slices.Concat(ecnMessage("udp6", ect0), info6), true},
-		{"IPv4, marked by a router", ecnMessage("udp4", ce), true},
-		{"IPv4 with a class of service", message(unix.IPPROTO_IP, unix.IP_TOS, 0xb8|ect0), true},
-		{"IPv4, not capable", ecnMessage("udp4", 0), false},
-		{"IPv6, not capable", ecnMessage("udp6", 0), false},
-		{"IPv4, the other codepoint", ecnMessage("udp4", 1), false},
-		{"IPv6, cut", message(unix.IPPROTO_IPV6, unix.IPV6_TCLASS, ect0), false},
-		{"empty", message(unix.IPPROTO_IP, unix.IP_TOS), false},
-		{"no mark told", info4, false},
-		{"nothing told", nil, false},
-		{"no ancillary data", []byte{1, 2, 3}, false},
-	} {
-		u := &UDPConn{}
-		before := bytes.Clone(c.oob)
-		u.queue([]byte("QUIC"), true, c.oob, nil)
-		if !bytes.Equal(before, c.oob) {
-			t.Errorf("%s: the data of another packet has changed", c.name)
-		}
-		if c.marked != (len(u.rebuilt) == 1) {
-			t.Errorf("%s: handed up: %t", c.name, len(u.rebuilt) == 1)
-			continue
-		}
-		if c.marked {
-			oldMark, oldInfo := told(before)
-			mark, info := told(u.rebuilt[0].oob)
-			if mark != ce || !info.Equal(oldInfo) || oldMark == 0 {
-				t.Errorf("%s: mark %d, address %v", c.name, mark, info)
-			}
-		}
-		u.queue([]byte("QUIC"), false, c.oob, nil)
-		if last := u.rebuilt[len(u.rebuilt)-1]; !bytes.Equal(last.oob, before) {
-			t.Errorf("%s: a packet that was lost at random is marked", c.name)
-		}
-	}
-}
-
 func TestRebuiltPacketsThatWaitAreBounded(t *testing.T) {
 	u := &UDPConn{}
 	for range 10 * maxRows {
-		u.queue([]byte("QUIC"), false, nil, nil)
+		u.queue([]byte("QUIC"), nil, nil)
 	}
 	if len(u.rebuilt) != maxRows {
 		t.Errorf("%d packets wait, want %d", len(u.rebuilt), maxRows)
