@@ -19,6 +19,7 @@ type cell struct {
 	workload Workload
 
 	rounds   int // that were measured
+	repeated int // measurements that were taken again
 	latency  *hdrhistogram.Histogram
 	answered int64
 	overflow int64
@@ -100,7 +101,7 @@ func (b *bench) measureCells(ctx context.Context) error {
 				continue
 			}
 			done := fmt.Sprintf("%d/%d  %s, %s, %s", round*len(b.cells)+i+1, b.config.Rounds*len(b.cells), c.course.Name, c.workload.Name, c.system)
-			summary, err := b.measure(ctx, c, round)
+			summary, err := b.measureRound(ctx, c, round)
 			if err == nil {
 				b.say("%s: %s", done, summary)
 			} else if err := b.settle(ctx, done, err); err != nil {
@@ -111,11 +112,61 @@ func (b *bench) measureCells(ctx context.Context) error {
 	return nil
 }
 
-// measure measures one round of a cell and says in a few words what came of it.
-func (b *bench) measure(ctx context.Context, c *cell, round int) (summary string, err error) {
-	s, err := b.set(ctx, play{system: c.system, course: c.course, sizes: []int64{c.workload.Bytes}, round: round})
+// still is the share of packets that the machine delivers late, from which on a
+// round says more about it than about the system. Some virtual machines stand still
+// for tens of milliseconds again and again.
+const still = 0.001
+
+// A take is one measurement of a cell.
+type take struct {
+	result *load.Result
+	used   meter
+}
+
+func (t *take) late() float64 { return share(t.used.late, t.used.delivered) }
+
+// calmest measures again, at most so often, while the machine stands still too much,
+// and returns the calmest take and how often it was taken again.
+func calmest(repeats int, measure func() (take, error), say func(late float64)) (best take, repeated int, err error) {
+	for {
+		t, err := measure()
+		if err != nil {
+			return take{}, repeated, err
+		}
+		if repeated == 0 || t.late() < best.late() {
+			best = t
+		}
+		if best.late() <= still || repeated == repeats {
+			return best, repeated, nil
+		}
+		repeated++
+		say(t.late())
+	}
+}
+
+// measureRound measures one round of a cell and says in a few words what came of it.
+func (b *bench) measureRound(ctx context.Context, c *cell, round int) (summary string, err error) {
+	t, repeated, err := calmest(b.config.Repeats, func() (take, error) { return b.measure(ctx, c, round) }, func(late float64) {
+		b.say("%.2f %% of the packets were late because the machine stood still: once more", 100*late)
+	})
 	if err != nil {
 		return "", err
+	}
+	c.repeated += repeated
+	c.book(t.result, t.used)
+	r := t.result
+	summary = fmt.Sprintf("p50 %.1f ms, p99 %.1f ms, %d answered", milli(r.Quantile(0.5)), milli(r.Quantile(0.99)), r.Answered)
+	if missed := r.Failed() + r.Overflow; missed > 0 {
+		summary += fmt.Sprintf(", %d not", missed)
+	}
+	return summary, nil
+}
+
+// measure measures a cell once.
+func (b *bench) measure(ctx context.Context, c *cell, round int) (t take, err error) {
+	s, err := b.set(ctx, play{system: c.system, course: c.course, sizes: []int64{c.workload.Bytes}, round: round})
+	if err != nil {
+		return t, err
 	}
 	defer func() { err = errors.Join(err, s.strike()) }()
 	var before, after meter
@@ -127,15 +178,10 @@ func (b *bench) measure(ctx context.Context, c *cell, round int) (summary string
 	target.Timeout = c.workload.timeout()
 	r, err := load.RunOpen(ctx, target, o)
 	if err := errors.Join(err, beforeErr, afterErr); err != nil {
-		return "", err
+		return t, err
 	}
 	after.add(before, -1)
-	c.book(r, after)
-	summary = fmt.Sprintf("p50 %.1f ms, p99 %.1f ms, %d answered", milli(r.Quantile(0.5)), milli(r.Quantile(0.99)), r.Answered)
-	if missed := r.Failed() + r.Overflow; missed > 0 {
-		summary += fmt.Sprintf(", %d not", missed)
-	}
-	return summary, nil
+	return take{r, after}, nil
 }
 
 // open is the load of a workload. What waits for a connection is as much as can
@@ -169,7 +215,7 @@ func (c *cell) sumUp() Cell {
 	m := Measured{
 		Answered: c.answered, Overflow: c.overflow, Latency: quantiles(c.latency),
 		WireBytes: c.used.wire, BodyBytes: c.bytes, Link: c.used.link.sumUp(),
-		Lost: share(c.used.lost, c.used.packets), Dropped: share(c.used.dropped, c.used.packets), Late: share(c.used.late, c.used.delivered),
+		Lost: share(c.used.lost, c.used.packets), Dropped: share(c.used.dropped, c.used.packets), Late: share(c.used.late, c.used.delivered), Repeated: c.repeated,
 	}
 	if len(c.failures) > 0 {
 		m.Failures = c.failures

@@ -82,6 +82,8 @@ type Measured struct {
 	Lost    float64 `json:"wan_lost"`
 	Dropped float64 `json:"wan_dropped"`
 	Late    float64 `json:"wan_late"`
+	// Repeated is how many measurements were taken again because of that.
+	Repeated int `json:"repeated,omitempty"`
 }
 
 // Quantiles of the time from when a request was due until its answer was whole.

@@ -15,7 +15,8 @@
 // request was due until its answer is whole. A system that cannot keep up collects
 // connections, then timeouts (10 s for bodies up to 64 KiB, 30 s for larger ones), and
 // then requests that are not sent at all (overflow); quantiles are of the answers
-// alone, so read them with those beside them.
+// alone, so read them with those beside them. A virtual machine may stand still for
+// tens of milliseconds; a measurement during which it did is taken again, see still.
 //
 // What is measured comes in sets:
 //
@@ -80,6 +81,7 @@ type Config struct {
 	Workloads []Workload      // of matrix, burst and reorder; Connections is filled in
 	Duration  time.Duration   // of each measurement; 0: that of the workload or set
 	Rounds    int             // of matrix, bottleneck, burst and reorder
+	Repeats   int             // how often a measurement is taken again at most if the machine stood still
 
 	EdgeProgram string    // ergo-edge; empty: both programs are built
 	CoreProgram string    // ergo-core
@@ -93,7 +95,7 @@ func Default() Config {
 		Sets: Sets(), Systems: Systems(),
 		RTTs: []time.Duration{80 * time.Millisecond}, Losses: []float64{0, 0.001, 0.01, 0.03},
 		Workloads: []Workload{NewWorkload(1<<10, 200), NewWorkload(100<<10, 20), NewWorkload(2_000_000, 2)},
-		Rounds:    1, Progress: io.Discard,
+		Rounds:    1, Repeats: 2, Progress: io.Discard,
 	}
 }
 
@@ -128,6 +130,7 @@ func (c *Config) Validate() error {
 		check(w.Rate >= 0.1 && w.Rate <= 10_000, "workload: %g requests/s, want 0.1 to 10000", w.Rate)
 	}
 	check(c.Duration == 0 || c.Duration >= 100*time.Millisecond && c.Duration <= time.Hour, "duration: %s, want 100ms to 1h", c.Duration)
+	check(c.Repeats >= 0 && c.Repeats <= 100, "repeats: %d, want 0 to 100", c.Repeats)
 	check(c.Rounds >= 1 && c.Rounds <= 1000, "rounds: %d, want 1 to 1000", c.Rounds)
 	check((c.EdgeProgram == "") == (c.CoreProgram == ""), "edge and core programs: give both or none")
 	return errors.Join(errs...)

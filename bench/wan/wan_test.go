@@ -2,6 +2,7 @@ package wan
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"slices"
 	"strings"
@@ -17,12 +18,12 @@ import (
 func TestValidateNamesEveryProblem(t *testing.T) {
 	c := Config{
 		Sets: []string{"matrix", "moon", "matrix"}, RTTs: []time.Duration{-1, 3 * time.Second}, Losses: []float64{0.6, math.NaN()},
-		Workloads: []Workload{{Bytes: 0, Rate: 0}}, Duration: time.Millisecond, EdgeProgram: "x",
+		Workloads: []Workload{{Bytes: 0, Rate: 0}}, Duration: time.Millisecond, Repeats: -1, EdgeProgram: "x",
 	}
 	err := c.Validate()
 	for _, want := range []string{
 		`sets: no "moon"`, "sets: matrix twice", "systems: none", "round-trip time: -1ns", "round-trip time: 3s", "loss: 60 %", "loss: NaN %",
-		"bodies of 0 bytes", "0 requests/s", "duration: 1ms", "rounds: 0", "edge and core programs",
+		"bodies of 0 bytes", "0 requests/s", "duration: 1ms", "rounds: 0", "repeats: -1", "edge and core programs",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in: %v", want, err)
@@ -144,6 +145,36 @@ func TestLinkIsReadFromMetrics(t *testing.T) {
 	}
 	if err := c.take([]byte(`core_link_sent_bytes_total{edge="edge-1"} many`)); err == nil {
 		t.Error("a value that is no number was taken")
+	}
+}
+
+func TestCalmestTakeCounts(t *testing.T) {
+	failed := errors.New("no")
+	for _, c := range []struct {
+		name     string
+		late     []int64 // of 10,000 packets, for each take; -1: it fails
+		repeats  int
+		want     int64 // -1: the error
+		repeated int
+	}{
+		{"calm at once", []int64{10, 0}, 2, 10, 0},
+		{"calm the second time", []int64{11, 9, 0}, 2, 9, 1},
+		{"never calm", []int64{50, 20, 30, 0}, 2, 20, 2},
+		{"no repeats", []int64{50, 0}, 0, 50, 0},
+		{"an error ends it", []int64{50, -1, 0}, 2, -1, 1},
+	} {
+		next := 0
+		got, repeated, err := calmest(c.repeats, func() (take, error) {
+			late := c.late[next]
+			next++
+			if late < 0 {
+				return take{}, failed
+			}
+			return take{used: meter{late: late, delivered: 10_000}}, nil
+		}, func(float64) {})
+		if repeated != c.repeated || (err != nil) != (c.want < 0) || err == nil && got.used.late != c.want {
+			t.Errorf("%s: %d late, repeated %d times, %v", c.name, got.used.late, repeated, err)
+		}
 	}
 }
 

@@ -25,6 +25,7 @@ func runWAN(ctx context.Context, args []string, stdout, stderr io.Writer) error 
 	flags.Func("losses", "comma-separated losses each way of the matrix, in `percent` (default 0,0.1,1,3)", list(&c.Losses, parsePercent))
 	flags.Func("workloads", "comma-separated `SIZE@RATE` of the matrix, bursts and reordering; rates are requests/s (default 1KiB@200,100KiB@20,2000000@2)", list(&c.Workloads, parseWorkload))
 	flags.TextVar((*config.Duration)(&c.Duration), "duration", config.Duration(0), "`length` of each measurement; 0s: as long as its kind needs")
+	flags.IntVar(&c.Repeats, "repeats", c.Repeats, "how often a cell is measured again at most if the machine stood still meanwhile")
 	flags.IntVar(&c.Rounds, "rounds", c.Rounds, "how often each cell of a table is measured, the systems in turn")
 	jsonFile := flags.String("json", "", "`file` to write the results to")
 	flags.StringVar(&c.EdgeProgram, "ergo-edge", "", "ergo-edge `program` to measure (default: built from this module)")
