@@ -181,8 +181,24 @@ func hasMember(lines []string, name string) bool {
 	return false
 }
 
-func trim(s string) string     { return strings.Trim(s, " \t") }
-func trimLeft(s string) string { return strings.TrimLeft(s, " \t") }
+// trim and trimLeft remove white space (RFC 9110, section 5.6.3). A hit calls them
+// for each member of each list, and strings.Trim makes a set of its bytes first.
+func trim(s string) string {
+	s = trimLeft(s)
+	for s != "" && isBlank(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+func trimLeft(s string) string {
+	for s != "" && isBlank(s[0]) {
+		s = s[1:]
+	}
+	return s
+}
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
 func isToken(s string) bool { return s != "" && tokenLen(s) == len(s) }
 

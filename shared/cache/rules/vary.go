@@ -100,7 +100,7 @@ func appendListLine(dst []byte, line string, parameters, fold bool) []byte {
 	delimiter := true // the last byte that was appended is a delimiter
 	for i := 0; i < len(line); i++ {
 		c := valueByte(line[i])
-		if !quoted && (c == ' ' || c == '\t') {
+		if !quoted && isBlank(c) {
 			if gap < 0 {
 				gap = i
 			}
@@ -204,7 +204,7 @@ func isCoding(name, coding string) bool {
 		(coding == "gzip" || coding == "compress") {
 		name = name[2:]
 	}
-	return strings.EqualFold(name, coding)
+	return len(name) == len(coding) && strings.EqualFold(name, coding)
 }
 
 // isZeroWeight reports whether a weight is q=0, q=0.0 and so on.
