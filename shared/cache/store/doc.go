@@ -1,0 +1,63 @@
+// Package store is the memory of the cache: responses under keys, up to a number
+// of bytes, and purges that miss nothing. It knows nothing of HTTP.
+//
+//	Begin ──▶ Fill ──▶ Body ◀── bytes from the backend
+//	           │        │ ▲ ▲
+//	           │        │ readers, from the first byte on
+//	           ▼        ▼
+//	          Put: Item{Key, Variant, Head, Tags, Body}
+//	           │ no purge came since Begin?            else ErrPurged
+//	           ▼
+//	 shards    key ──▶ entries, newest variant first   ◀── Get
+//	 index     tag ──▶ entries                         ◀── Purge
+//	           │ worth its place?                      else ErrNotAdmitted
+//	           ▼
+//	 policy    ristretto: TinyLFU admission, sampled LFU eviction
+//
+// # Bytes
+//
+// Config.Capacity is what everything together may take, and it is split once:
+//
+//	entries   ¾ and more   body, head, key, tags and about 720 bytes of
+//	                       bookkeeping each; the policy keeps to it exactly
+//	filling   ⅛            bodies that are filled, and bodies that left the store
+//	                       while a reader holds them
+//	counters  the rest     of the policy: 30 bytes for each expected object
+//
+// What finds no room in the second part is passed on without being stored,
+// through a window (see Body). Slow readers that hold evicted bodies use it up,
+// so that less is stored, not more kept. The split is fixed since the policy makes
+// room only when an entry comes: it could not be told to give some back.
+//
+// Memory is the garbage collector's. With Go's defaults the heap grows to twice
+// what is in use; whoever owns the process keeps it to the limit with
+// debug.SetMemoryLimit and Config.MemoryLimit. A 64 MiB store then stays below
+// 1.3 times its capacity under churn of bodies of 1 KiB to 50 MB, see
+// TestResidentMemoryStaysNearTheLimit. Memory outside of the heap would need a
+// reference count on every slice that a reader passes to a Write; one that is
+// missed is another client's bytes in a response.
+//
+// # Purges
+//
+// Each purge begins an epoch. A Put is refused if a purge that is for it has begun
+// since its Fill did; the comparison and the entry's becoming visible are one
+// step for a purge. A purge is in force before it removes the first entry, and
+// while it removes them each Get compares what it found with it. So when Purge
+// has returned no Get finds what was older, and no such thing comes later. Soft
+// purges mark instead of removing: Entry.StaleSince.
+//
+// # The policy
+//
+// ristretto decides what stays, nothing else. Its queue, lossy by design, makes it
+// forget updates and show old ones (see admit); so entries are found in the
+// shards, Put waits for the policy's verdict, and what leaves the policy leaves
+// the shards. Nothing in it expires: freshness is for whoever reads the Head.
+//
+// # Concurrency and errors
+//
+// Everything may be called concurrently except that a Fill and the writing side
+// of its Body belong to one goroutine, as does a Reader. There are no goroutines
+// but the two of the policy, which Close ends. The errors of Put say why
+// something was not stored; none of them is a reason not to serve it, except
+// that ErrPurged tells that the response is older than a purge.
+package store
