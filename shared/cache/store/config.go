@@ -109,11 +109,11 @@ func (c Config) stored() int64 {
 }
 
 // MemoryLimit returns the bytes that a process needs for this store if it
-// collects garbage at a sane pace: a quarter more than Capacity. The owner of
+// collects garbage at a sane pace: a fifth more than Capacity. The owner of
 // the process adds what the rest of it needs and passes the sum to
 // debug.SetMemoryLimit. Without that Go lets garbage grow to as much as is in
 // use, and the process takes twice the capacity.
 //
-// The quarter is what may be garbage at a time. Collecting it is cheap, since
+// The fifth is what may be garbage at a time. Collecting it is cheap, since
 // nearly all of a store is bytes without pointers, which are not scanned.
-func (c Config) MemoryLimit() int64 { return c.Capacity + c.Capacity/4 }
+func (c Config) MemoryLimit() int64 { return c.Capacity + c.Capacity/5 }

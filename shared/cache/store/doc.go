@@ -18,7 +18,7 @@
 //
 // Config.Capacity is what everything together may take, and it is split once:
 //
-//	entries   ¾ and more   body, head, key, tags and about 720 bytes of
+//	entries   ¾ and more   body, head, key, tags and about 640 bytes of
 //	                       bookkeeping each; the policy keeps to it exactly
 //	filling   ⅛            bodies that are filled, and bodies that left the store
 //	                       while a reader holds them

@@ -80,9 +80,8 @@ func resident() int64 {
 // churn puts bodies of 1 KiB to 50 MB, as many bytes of one size as of another
 // ten times as large, until their sum is volume. It returns the most memory that
 // was resident.
-func churn(t testing.TB, s *Store, volume int64) (most int64) {
+func churn(t testing.TB, s *Store, payload []byte, volume int64) (most int64) {
 	var done, peak atomic.Int64
-	payload := make([]byte, 50_000_000)
 	var wg sync.WaitGroup
 	for g := range 2 {
 		wg.Go(func() {
@@ -140,18 +139,18 @@ func one(t testing.TB, s *Store, key string, p []byte, announced bool) {
 // churned opens a store of a capacity, with the memory limit that it asks for or
 // with Go's default, and reports by how much the process grew under churn.
 func churned(t testing.TB, capacity, volume int64, limited bool) int64 {
+	payload := bytes.Repeat([]byte("payload "), 50_000_000/8)
 	debug.FreeOSMemory()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	const payload = 50_000_000 // of churn itself
-	base := resident() + payload
+	base := resident()
 	c := Config{Capacity: capacity}
 	if limited {
-		rest := int64(m.Sys-m.HeapReleased) + payload
+		rest := int64(m.Sys - m.HeapReleased)
 		defer debug.SetMemoryLimit(debug.SetMemoryLimit(rest + c.MemoryLimit()))
 	}
 	s := openStore(t, c)
-	most := churn(t, s, volume) - base
+	most := churn(t, s, payload, volume) - base
 	st := s.Stats()
 	t.Logf("capacity %d MiB, limited %v: resident %d MiB = %.2f times; %d entries with %d MiB, %d put, %d too large",
 		capacity>>20, limited, most>>20, float64(most)/float64(capacity), st.Entries, st.Bytes>>20, st.Puts, st.Refusals.TooLarge)

@@ -71,7 +71,7 @@ func TestStoreBehavesLikeItsModel(t *testing.T) {
 		small := seed%2 == 1
 		c := Config{Capacity: 64 << 20, Variants: 8}
 		if small {
-			c = Config{Capacity: 2 << 20, MeanObject: 8 << 10, Variants: 8}
+			c = Config{Capacity: 2 << 20, Fill: 1 << 20, MeanObject: 8 << 10, Variants: 8}
 		}
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			r := &modelRun{

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -189,7 +190,8 @@ func TestPatienceOfARelayIsNotRenewed(t *testing.T) {
 		slow, fast := reader(t, b, 0), reader(t, b, 0)
 		began := time.Now()
 		done := write(b, text(16<<20))
-		go func() {
+		var wg sync.WaitGroup
+		wg.Go(func() {
 			p := make([]byte, 1000)
 			for {
 				time.Sleep(patience / 10)
@@ -197,11 +199,12 @@ func TestPatienceOfARelayIsNotRenewed(t *testing.T) {
 					return
 				}
 			}
-		}()
+		})
 		if n, err := io.Copy(io.Discard, fast); err != nil || n != 16<<20 {
 			t.Errorf("fast reader: %d bytes, %v", n, err)
 		}
 		<-done
+		defer wg.Wait()
 		if took := time.Since(began); took > patience+patience/10 {
 			t.Errorf("the fast reader needed %v, want about %v", took, patience)
 		}
