@@ -162,8 +162,8 @@ func TestResidentMemoryStaysNearTheLimit(t *testing.T) {
 	if underRace || testing.Short() || resident() == 0 {
 		t.Skip("needs an ordinary build, a few seconds and /proc")
 	}
-	const capacity = 64 << 20
-	if most := churned(t, capacity, 3<<30, true); most > capacity*13/10 {
+	const capacity = 128 << 20
+	if most := churned(t, capacity, 5<<30, true); most > capacity*13/10 {
 		t.Errorf("resident memory grew by %d MiB, want at most 1.3 times %d MiB", most>>20, capacity>>20)
 	}
 }
