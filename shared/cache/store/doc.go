@@ -30,12 +30,17 @@
 // room only when an entry comes: it could not be told to give some back.
 //
 // Memory is the garbage collector's. With Go's defaults the heap grows to twice
-// what is in use; whoever owns the process keeps it to the limit with
-// debug.SetMemoryLimit and Config.MemoryLimit. A 64 MiB store then stays below
-// 1.3 times its capacity under churn of bodies of 1 KiB to 50 MB, see
-// TestResidentMemoryStaysNearTheLimit. Memory outside of the heap would need a
-// reference count on every slice that a reader passes to a Write; one that is
-// missed is another client's bytes in a response.
+// what is in use and beyond; whoever owns the process keeps it down with
+// debug.SetMemoryLimit and Config.MemoryLimit. Bodies of 1 KiB to 50 MB, 4 GiB of
+// them, each with a reader (BenchmarkResidentMemory), make the process grow by
+//
+//	capacity   without a limit      with it
+//	 64 MiB    217 MiB, 3.4 times    84 MiB, 1.32 times
+//	128 MiB    337 MiB, 2.6 times   158 MiB, 1.24 times
+//
+// of which 5 to 9 MiB are the runtime's own, whatever the capacity. Memory outside
+// of the heap would need a reference count on every slice that a reader passes to
+// a Write; one that is missed is another client's bytes in a response.
 //
 // # Purges
 //
@@ -52,6 +57,19 @@
 // forget updates and show old ones (see admit); so entries are found in the
 // shards, Put waits for the policy's verdict, and what leaves the policy leaves
 // the shards. Nothing in it expires: freshness is for whoever reads the Head.
+//
+// Of requests by Zipf's law, exponent 0.9, over a million objects of which a tenth
+// fit, 68.5 % are hits; with LRU it would be 63.7 %, with otter 68.1 %
+// (BenchmarkHitRatio).
+//
+// # Figures
+//
+// Two cores under other load, so upper bounds: a Get of something and its Hit 0.5
+// µs and no allocation, a Put of 1 KiB 9 µs, half of it the wait for the policy.
+// The index takes 14.6 bytes for each tag of an entry, a million entries with ten
+// tags each. A purge of a tag with 100,000 entries takes 0.5 s, a soft one 18 ms; a
+// Get took 40 ms at most meanwhile, and 14 ms without a purge: it waits for a
+// processor, not for the purge (BenchmarkPurge).
 //
 // # Concurrency and errors
 //
