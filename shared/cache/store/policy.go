@@ -33,7 +33,7 @@ func newPolicy(c Config, s *Store) (*ristretto.Cache[uint64, *Entry], error) {
 // for the answer. What e takes the place of has left the shard but may still be
 // in the policy. The put lock of the shard is held.
 //
-// Waiting, 2 to 3 µs, is what makes Put exact: an entry is in the store if and
+// Waiting is what makes Put exact: an entry is in the store if and
 // only if the policy has it, a Get finds it at once, and of two Puts the later
 // one wins. Without it ristretto's queue would have the first of two quick Sets
 // of a new key win, and would not say so.

@@ -263,8 +263,8 @@ func (s *Store) All() iter.Seq[*Entry] {
 	}
 }
 
-// snapshot puts the entries of the shard into buf. It holds the lock for 20 ns
-// for each.
+// snapshot puts the entries of the shard into buf, so that nothing is done with
+// them while its lock is held.
 func (sh *shard) snapshot(buf []*Entry) []*Entry {
 	buf = buf[:0]
 	sh.mu.RLock()

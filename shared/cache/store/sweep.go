@@ -18,10 +18,9 @@ const (
 // It is in force before it has removed the first entry, and from then on each
 // Get compares what it finds with it. Removing goes in small steps in the
 // caller's goroutine and holds up nobody else. By key, it takes microseconds; by
-// tag, up to 5 µs for each entry of the tag, most of it in the policy's queue; by
-// Scope, up to 1 µs for each entry of the store in addition, and no memory, which
-// an index of prefixes would take for every entry. Purges by Scope that are called
-// together share a pass.
+// tag, 2 µs for each entry of the tag; by Scope, up to 1 µs for each entry of the
+// store in addition, and no memory, which an index of prefixes would take for
+// every entry. Purges by Scope that are called together share a pass.
 func (s *Store) Purge(o Order) (Receipt, error) {
 	if !o.valid() {
 		return Receipt{}, ErrOrder
