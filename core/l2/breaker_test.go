@@ -90,8 +90,10 @@ func TestBreakerProbesAfterCoolDown(t *testing.T) {
 	if !b.closed() || b.lastCause() != nil {
 		t.Errorf("after a good probe: closed %v, cause %v", b.closed(), b.lastCause())
 	}
-	if b.failed(errTest, now) || b.failed(errTest, now) || !b.failed(errTest, now) {
-		t.Error("failures from before the probe still count")
+	for i := range 3 {
+		if opened := b.failed(errTest, now); opened != (i == 2) {
+			t.Errorf("failure %d: opened %v, those from before the probe still count", i+1, opened)
+		}
 	}
 }
 
