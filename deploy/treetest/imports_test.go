@@ -51,6 +51,9 @@ var fences = []fence{
 	{[]string{"github.com/goccy/go-yaml", "gopkg.in/yaml", "go.yaml.in/", "sigs.k8s.io/yaml"}, []string{"shared/config", "shared/config/"}, "configs are read in one place"},
 	{[]string{"github.com/prometheus/", "go.opentelemetry.io/"}, []string{"shared/telemetry", "shared/telemetry/"}, "other packages count with telemetry's own types"},
 	{[]string{"github.com/quic-go/quic-go"}, []string{"shared/tunnel", "shared/tunnel/", "edge/listener", "edge/listener/", "edge/tunnelclient", "edge/tunnelclient/", "core/tunnelserver", "core/tunnelserver/"}, "its API changes with each minor release"},
+	{[]string{"github.com/dgraph-io/ristretto", "github.com/maypok86/otter"}, []string{"shared/cache/store"}, "the cache's policy is to be replaceable"},
+	{[]string{"github.com/andybalholm/brotli", "github.com/klauspost/compress"}, []string{"shared/cache/coding", "core/l2"}, "who compresses bounds the memory for it"},
+	{[]string{"github.com/redis/go-redis"}, []string{"core/l2"}, "nothing but a second level may depend on Redis"},
 }
 
 // listed must exist: an entry of the tables above that names nothing guards
