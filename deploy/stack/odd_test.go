@@ -1,6 +1,7 @@
 package stack_test
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"net/http"
@@ -65,13 +66,16 @@ func testHTTP10KeepAlive(t *testing.T, c *cell) {
 
 // testPipelining sends many requests before it reads the first answer.
 func testPipelining(t *testing.T, c *cell) {
+	digest := fmt.Sprintf("%x", sha256.Sum256([]byte("whole")))
 	conn, in := c.raw(t)
 	for i := range 10 {
 		if i%2 == 0 {
 			c.write(t, conn, fmt.Sprintf("GET /bytes/%d HTTP/1.1", 1000+i), "", 200)
 			continue
 		}
-		c.write(t, conn, "POST /echo HTTP/1.1", "echo!", 200, "Content-Length", "5")
+		// Not /echo: it may answer before the body has come, and such an answer closes
+		// the connection.
+		c.write(t, conn, "POST /upload HTTP/1.1", "whole", 200, "Content-Length", "5")
 	}
 	for i := range 10 {
 		res, err := http.ReadResponse(in, nil)
@@ -79,7 +83,7 @@ func testPipelining(t *testing.T, c *cell) {
 			t.Fatalf("answer %d: %v", i, err)
 		}
 		body, err := io.ReadAll(res.Body)
-		if err != nil || i%2 == 0 && len(body) != 1000+i || i%2 == 1 && string(body) != "echo!" {
+		if err != nil || i%2 == 0 && len(body) != 1000+i || i%2 == 1 && !strings.Contains(string(body), digest) {
 			t.Errorf("answer %d has %d bytes, %v", i, len(body), err)
 		}
 	}
